@@ -84,6 +84,13 @@ class Clusters:
             stratum: int, shape (n,), from 0 to `strata` - 1; None puts all answers into the first.
             weight: float, shape (n,), above 0; None gives each answer 1.
         """
+        if len(segment) > _CHUNK and is_increasing(segment):  # each answer is a cluster
+            counted = cls.none(strata)
+            for part in chunks(len(segment)):
+                more = (None if one is None else one[part] for one in (stratum, weight))
+                each = np.arange(len(correct[part]))
+                counted += cls.of(correct[part], each, *more, strata=strata)
+            return counted
         member, size = segment, 1 + int(segment.max(initial=-1))
         if not (segment >= 0).all() or size > _SPARSE * (1 + len(segment)):
             found, member = unique_in_runs(segment)

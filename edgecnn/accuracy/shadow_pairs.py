@@ -235,10 +235,11 @@ class ShadowPairs:
 
     Args:
         window: A label may come for so many of the newest pairs, and wait for twice as many.
+        by_looks: Whether looks tell what frames show: then those of two labels show two things.
     """
 
-    def __init__(self, window: int = 10_000) -> None:
-        self._window = window
+    def __init__(self, window: int = 10_000, *, by_looks: bool = True) -> None:
+        self._window, self._by_looks = window, by_looks
         self.frames = self.agreed = 0
         self._pairs: dict[int, tuple[int, int, int]] = {}  # by frame: both answers, and the thing
         self._labels: dict[int, tuple[int, bool]] = {}  # by frame: the label, and if it counts
@@ -277,31 +278,32 @@ class ShadowPairs:
         """The comparison with a bundle so far."""
         sums = {name: list(cell) for name, cell in self._open.items()}
         for frame in sorted(self._labels.keys() & self._pairs.keys()):
-            _add(sums, self._pairs[frame], self._labels[frame])
+            self._add(sums, self._pairs[frame], self._labels[frame])
         counts = self._closed + PairCounts.of(np.array(list(sums.values())))
         return counts.comparison(path, sha256, self.frames, self.agreed)
 
     def _settle(self, frame: int) -> None:
         """Keep only the sums of a frame, and of things that were not seen for long."""
-        _add(self._open, self._pairs.pop(frame), self._labels.pop(frame, None))
+        self._add(self._open, self._pairs.pop(frame), self._labels.pop(frame, None))
         if len(self._open) > 2 * _MOST_OPEN:
             oldest = list(islice(self._open, _MOST_OPEN))
             self._closed += PairCounts.of(np.array([self._open.pop(name) for name in oldest]))
 
-
-def _add(
-    sums: dict[tuple[int, int], list[int]],
-    pair: tuple[int, int, int],
-    label: tuple[int, bool] | None,
-) -> None:
-    """Add a pair to the sums of its thing, where a label counts; that thing becomes the newest."""
-    code, counts = label or (-1, False)
-    if code < 0 or not counts:
-        return
-    active, shadow, thing = pair
-    right = (True, active == code, shadow == code, active == code == shadow)
-    cell = sums.pop((thing, code), [0, 0, 0, 0, *right[1:3]])
-    sums[thing, code] = [*(held + one for held, one in zip(cell, right, strict=False)), *cell[4:]]
+    def _add(
+        self,
+        sums: dict[tuple[int, int], list[int]],
+        pair: tuple[int, int, int],
+        label: tuple[int, bool] | None,
+    ) -> None:
+        """Add a pair to the sums of its thing, where a label counts; that becomes the newest."""
+        code, counts = label or (-1, False)
+        if code < 0 or not counts:
+            return
+        active, shadow, thing = pair
+        right = (True, active == code, shadow == code, active == code == shadow)
+        name = thing, code if self._by_looks else 0
+        cell = sums.pop(name, [0, 0, 0, 0, *right[1:3]])
+        sums[name] = [*(held + one for held, one in zip(cell, right, strict=False)), *cell[4:]]
 
 
 def _clusters(count: np.ndarray, right: np.ndarray) -> Clusters:

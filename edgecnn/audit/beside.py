@@ -157,7 +157,9 @@ def too_few_to_adapt(parts: Sequence[tuple[Session, Frames, Truth]], *, each: bo
     for name, (session, frames, _) in zip(names, parts, strict=True):
         rows = [row for row in frames.images if frames.by_chance(row)]
         things = len(rows) if frames.thing is None else len(np.unique(frames.thing[rows]))
-        if things < FEWEST_GROUPS <= len(rows):
+        if not frames.by_looks:  # what a person says of intervals, `adapt` does not go by
+            things = _groups(session, frames, rows)
+        elif things < FEWEST_GROUPS <= len(rows):
             things = max(things, _groups(session, frames, rows))
         device = name if each else ""
         pictures, shown = counts.get(device, (0, 0))

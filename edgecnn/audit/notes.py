@@ -55,10 +55,12 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
         )
     elif tally.effective is not None and tally.total:
         if tally.repeats:
+            by_looks = all(frames.by_looks for _, frames, _ in parts)
+            alike = "frames of one label that look alike show the same thing"
             notes.append(
-                f"live intervals count things, not frames: frames of one label that look alike "
-                f"show the same thing, so {number(tally.total, 'frame')} count like "
-                f"{tally.effective:,.0f} independent ones"
+                f"live intervals count things, not frames: "
+                f"{alike if by_looks else 'what shows the same thing is as --things says'}, so "
+                f"{number(tally.total, 'frame')} count like {tally.effective:,.0f} independent ones"
                 + (f"; --things {EACH} if each shows another" if tally.worth < _HANDFUL else "")
             )
     elif tally.total:

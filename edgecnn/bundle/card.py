@@ -200,13 +200,14 @@ class Card(Record):
     format: int = CARD_FORMAT
 
     def torn_fields(self) -> list[str]:
-        """Fields that don't fit the labels: an edit by hand leaves a card that can be read."""
+        """Fields that can't be: an edit by hand leaves a card that can be read."""
         count = len(self.labels)
         wrong = {
             "name": not isinstance(self.name, str) or not self.name,
             "labels": len(set(self.labels)) != count,
             "prior": len(self.prior) != count,
             "confusion": len(self.lab.read_as) != count,
+            "things": self.things not in (LOOKS, EACH),
         }
         return [name for name, is_wrong in wrong.items() if is_wrong]
 

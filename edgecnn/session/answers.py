@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgecnn.accuracy.intervals import Clusters, run_starts, tighter
+from edgecnn.accuracy.intervals import Clusters, is_increasing, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
 from edgecnn.session.events import TruthEvent
 from edgecnn.session.reading.said_labels import (
@@ -115,13 +115,14 @@ def number_objects(
     region = region_of(key)
     # Only the first frame of each run is looked at: there may be millions of frames.
     starts = run_starts(region, label) if thing is None else run_starts(region, label, thing)
-    number = np.arange(1, len(starts) + 1)
+    number: np.ndarray = np.arange(1, len(starts) + 1, dtype=np.int32)
     if thing is not None:
         name = region[starts].astype(np.int64)
         for column in (thing, label):
             name *= int(column.max(initial=0)) + 1
             name += column[starts]
-        number = np.unique(name, return_inverse=True)[1] + 1
+        if not is_increasing(name):  # else each run is another object, of millions perhaps
+            number = np.unique(name, return_inverse=True)[1] + 1
     return np.repeat(number.astype(np.int32), np.diff(starts, append=len(key)))
 
 
@@ -159,6 +160,7 @@ class Answers:
     Args:
         labels: The labels of the card.
         separate: Whether every frame shows an object of its own (an image folder).
+        by_looks: Whether looks tell what frames show: then those of two labels show two objects.
         window: How many of the newest answers can still get a truth or another one. The default
             is a quarter of an hour at ten frames a second.
 
@@ -172,11 +174,16 @@ class Answers:
     """
 
     def __init__(
-        self, labels: Sequence[str], *, separate: bool = False, window: int = 10_000
+        self,
+        labels: Sequence[str],
+        *,
+        separate: bool = False,
+        by_looks: bool = True,
+        window: int = 10_000,
     ) -> None:
         self.late = 0
         self._num_labels = len(labels)
-        self._separate, self._window = separate, window
+        self._separate, self._by_looks, self._window = separate, by_looks, window
         self._frame, self._index, self._label = array("q"), array("i"), array("i")
         self._why, self._weight = array("b"), array("d")
         self._thing = array("q")
@@ -286,7 +293,8 @@ class Answers:
         starts = number_objects(np.arange(len(rows)), label, separate=self._separate)
         runs = starts.astype(np.int64) + run - (last == label[0] and not self._separate)
         # What has no number is a run of one label; numbers below 0 are free for these.
-        name = np.where(thing >= 0, thing * self._num_labels + label, -runs)
+        part = label if self._by_looks else 0
+        name = np.where(thing >= 0, thing * self._num_labels + part, -runs)
         right = index[rows] == label
         first = np.where((why == WHOLE) | (why == RANDOM), right, -1)
         held = _Objects.of(name, _sums(right, why, weight), first)

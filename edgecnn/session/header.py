@@ -132,6 +132,13 @@ class SessionHeader(Record):
         return source.is_absolute() and source.parts[1:2] != ("dev",)
 
     @property
+    def first_frame_ms(self) -> int | None:
+        """When the run's first frame was captured, on this session's clock; None where the first
+        frame of the session is the run's.
+        """
+        return None if self.run is None else self.run.first_frame_ms
+
+    @property
     def run_key(self) -> tuple[str | None, str | None]:
         """Where a session has a `run`, it is alike in all sessions of that."""
         return self.boot_id, self.started_at if self.run is None else self.run.started_at

@@ -148,7 +148,10 @@ def objects_shown(parts: Sequence[tuple[Frames, Truth]]) -> list[np.ndarray]:
     for frames, truth in parts:
         first, length = _runs(frames, truth)
         thing = None if frames.thing is None else frames.thing[first]
-        columns.append((frames.key[first], truth.label[first], thing))
+        label = truth.label[first]
+        if thing is not None and not frames.by_looks:
+            label = np.zeros_like(label)  # see `thing_rule`
+        columns.append((frames.key[first], label, thing))
         lengths.append(length)
     if all(thing is not None for _, _, thing in columns) and len(columns) > 1:
         key, label, thing = map(np.concatenate, zip(*columns, strict=True))

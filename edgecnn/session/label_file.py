@@ -8,7 +8,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from edgecnn.session.events import BROKEN, VIAS, FrameEvent, TruthEvent, event_k
 from edgecnn.session.layout import EVENTS_NAME, is_session, labels_beside
 from edgecnn.session.read import Session, frame_events, open_session, truth_events
 from edgecnn.session.reading.thin_log import LateReasons
+from edgecnn.session.reading.time_of_day import SourceClock
 from edgecnn.session.timeline import Span, doubt_frames, guard_width, missed
 from edgecnn.session.truth_csv import CsvLabels, Footage, labels_from_csv
 
@@ -340,18 +340,9 @@ def _is_live(session: Session, first: FrameEvent | None) -> bool:
 
 def _timed(session: Session) -> Iterator[tuple[FrameEvent, float | None]]:
     """Each answer, and its seconds from the start of the source, as `run --truth` has them."""
-    run = session.header.run
-    start_ms = None if run is None else run.first_frame_ms
-    start_at: datetime | None = None
+    clock = SourceClock(session.header.first_frame_ms)
     for event in frame_events(session):
-        start_ms = event.t_ms if start_ms is None else start_ms
-        start_at = event.at if start_at is None else start_at
-        seconds = event.seconds
-        if seconds is None and event.t_ms is not None and start_ms is not None:
-            seconds = (event.t_ms - start_ms) / 1000
-        elif seconds is None and event.at is not None and start_at is not None:
-            seconds = (event.at - start_at).total_seconds()
-        yield event, seconds
+        yield event, clock.seconds(event)
 
 
 def _width(csv: CsvLabels, session: Session, region: str | None) -> float:

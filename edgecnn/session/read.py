@@ -36,7 +36,7 @@ from edgecnn.session.header import Session, open_session
 from edgecnn.session.layout import EVENTS_NAME, PICTURES_NAME, labels_beside, picture_stem
 from edgecnn.session.reading.columns import days_of, moved, narrowed, spread_scores
 from edgecnn.session.reading.frames import Frames, KeptFrame
-from edgecnn.session.reading.time_of_day import TimeOfDay
+from edgecnn.session.reading.time_of_day import SourceClock, TimeOfDay
 from edgecnn.session.truth_rows import Truth, TruthRows, appended
 
 __all__ = [
@@ -166,7 +166,7 @@ def _other_rule(session: Session, things: str | None) -> ThingRule | None:
     Raises:
         SessionError: By looks, but the run numbered none.
     """
-    if things is None or things == session.header.things:
+    if things is None or ThingRule.parse(things) == session.header.thing_rule:
         return None
     if things == LOOKS:
         raise SessionError(
@@ -233,10 +233,14 @@ class _Rows:
     _clock: TimeOfDay = field(default_factory=TimeOfDay)
     _shown: dict[int, int] = field(default_factory=dict)
     _pictured: set[int] = field(default_factory=set)
+    _own_rule: ThingRule = field(default_factory=ThingRule)
+    _source_clock: SourceClock = field(default_factory=SourceClock)
 
     def __post_init__(self) -> None:
         # Of most frames no picture was kept: their names need not be made.
         numbers = (stem.partition("_")[0] for stem in self.stored)
+        self._own_rule = self.session.header.thing_rule
+        self._source_clock = SourceClock(self.session.header.first_frame_ms)
         self._pictured = {int(number) for number in numbers if number.isdecimal()}
 
     def finish_run(self, end: Mapping[str, Any]) -> None:
@@ -275,12 +279,9 @@ class _Rows:
             self.chances[row] = chance if event.pool == "uniform" else 0.0
         if self.session.header.shadow is not None:
             self.shadow.append(-1 if event.shadow is None else event.shadow[0])
-        if self.rule is not None:
-            self._number(event, self.rule)
-        elif event.thing is not None:
-            self._shown[region] = event.thing
-        if region in self._shown:
-            self.thing.append(self._shown[region])
+        shown = self._thing(event, region)
+        if shown is not None:
+            self.thing = appended(self.thing, shown)
         if event.confidence is not None:
             self.calibrated.append(event.confidence)
         elif event.scores is not None:  # format 1 leaves the confidence to its reader
@@ -292,13 +293,20 @@ class _Rows:
             if self.keep_names:
                 self.names[row] = event.name
 
-    def _number(self, event: FrameEvent, rule: ThingRule) -> None:
-        """Number what a frame shows as a run with this rule would have."""
-        seconds = event.seconds
-        if seconds is None and event.t_ms is not None and event.name is None:
-            seconds = event.t_ms / 1000
-        self.untimed = self.untimed or (seconds is None and bool(rule.stays))
-        self._shown[self.regions[event.region]] = rule.number(event.frame, seconds or 0.0)
+    def _thing(self, event: FrameEvent, region: int) -> int | None:
+        """The number of what a frame shows; None where nothing says it."""
+        if self.rule is None:
+            if event.thing is not None:
+                self._shown[region] = event.thing
+            if region in self._shown or self._own_rule.by_looks:
+                return self._shown.get(region)
+        rule = self.rule or self._own_rule
+        # The times of images are those at which they were read.
+        seconds = self._source_clock.seconds(event) if event.name is None else None
+        if seconds is None and rule.stays:
+            self.untimed = self.rule is not None
+            return None
+        return rule.number(event.frame, max(0.0, seconds or 0.0))
 
     def finish(self) -> Frames:
         self._flush()
@@ -328,7 +336,7 @@ class _Rows:
             end=self.end,
             days=days_of(self.days, len(key), kept),
             thing=column(self.thing) if len(self.thing) == len(key) else None,
-            by_looks=self.rule is None and self.session.header.thing_rule.by_looks,
+            by_looks=(self.rule or self._own_rule).by_looks,
             shadow=column(self.shadow) if len(self.shadow) == len(key) else None,
             scores=moved(self.scores, kept),
             pools=moved(self.pools, kept),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgecnn.accuracy import intervals
 from edgecnn.accuracy.intervals import (
     Clusters,
     difference,
@@ -141,6 +142,24 @@ def test_frames_are_worth_at_least_one_and_at_most_their_number(counts):
     segment = np.repeat(np.arange(len(counts)), [a + b for a, b in counts])
     effective = Clusters.of(correct, segment).tally().effective
     assert effective is None or 1.0 <= effective <= len(correct) + 1e-9
+
+
+@pytest.mark.parametrize("is_weighted", [True, False])
+def test_millions_of_clusters_of_one_answer_are_counted_some_at_a_time(monkeypatch, is_weighted):
+    """Each takes some hundred bytes until it is added up."""
+    rng, sizes = np.random.default_rng(0), []
+    right, stratum = rng.random(500) < 0.8, rng.integers(0, 2, 500)
+    weight = rng.uniform(0.5, 2.0, 500) if is_weighted else None
+    expected = Clusters.of(right, np.arange(500), stratum, weight, strata=2).tally()
+    of_sums = Clusters.of_sums
+    monkeypatch.setattr(intervals, "_CHUNK", 60)
+    monkeypatch.setattr(
+        Clusters, "of_sums", lambda *sums: sizes.append(len(sums[0])) or of_sums(*sums)
+    )
+    found = Clusters.of(right, 7 + 3 * np.arange(500), stratum, weight, strata=2).tally()
+    assert found.interval == pytest.approx(expected.interval)
+    assert (found.correct, found.total) == (expected.correct, expected.total)
+    assert max(sizes) <= 60
 
 
 def test_answers_that_stand_for_more_pull_the_accuracy_and_widen_the_interval():

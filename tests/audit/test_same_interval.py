@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sessions import LABELS, PAST_BUNDLE, answer_event, truth_event, write_session
 
+from edgecnn.accuracy.shadow_pairs import ShadowPairs
 from edgecnn.accuracy.tally import Tally
 from edgecnn.adapt.data import read_field
 from edgecnn.audit.audit import AuditOptions, audit
@@ -26,6 +27,8 @@ from edgecnn.device.options import BenchmarkOptions, EvaluateOptions, RunOptions
 from edgecnn.device.run.run import run
 from edgecnn.device.web.desk import figure_json
 from edgecnn.errors import OptionError, SessionError
+from edgecnn.session.answers import Answers
+from edgecnn.session.events import TruthEvent
 from edgecnn.session.read import open_session, read_frames, read_truth
 
 
@@ -96,10 +99,20 @@ def test_what_a_person_says_of_things_counts_everywhere(tmp_path, copies):
 
 
 def test_things_told_by_time_are_those_of_the_run_and_never_return(tmp_path):
-    """40 frames, one in 500 ms, of a look each; a thing stays for 1 s: two things in 2 s."""
-    events = []
+    """40 frames, one in 500 ms, of a look each; a thing stays for 1 s: two things in 2 s.
+
+    What lies on the cut between two stretches must not count in both: labels part no stretch.
+    """
+    events, live, pairs = [], Answers(LABELS, by_looks=False), ShadowPairs(by_looks=False)
     for k in range(40):
-        events += [answer_event(k, k % 5 > 0, t=500 * k, g=0), truth_event(k, LABELS[0])]
+        events += [answer_event(k, k % 5 > 0, t=500 * k, g=0), truth_event(k, LABELS[k % 2])]
+        live.answer(k, 0, k // 4)
+        live.truth(TruthEvent(k, LABELS[k % 2], "csv"))
+        pairs.answer(k, 0, 1, k // 4)
+        pairs.truth(k, k % 2, counts=True)
+    assert live.first_answers == (10, 10)
+    compared = pairs.comparison("b", "0")
+    assert (compared.first_lost, compared.first_won) == (10, 0)
     paths = [
         write_session(tmp_path / name, PAST_BUNDLE, events, boot_id=name, started_at=start)
         for name, start in (("a", "2026-05-01T10:00:00Z"), ("b", "2026-05-02T10:00:00Z"))
@@ -111,7 +124,41 @@ def test_things_told_by_time_are_those_of_the_run_and_never_return(tmp_path):
         recorded = read_recordings(paths, None, None, things=rule)
         numbers = np.concatenate([one.thing for one in recorded.frames])
         assert len(np.unique(numbers)) == 2 * count
-        assert audit([paths[0]], AuditOptions(things=rule)).alarm.things == count
+        report = audit([paths[0]], AuditOptions(things=rule))
+        assert report.alarm.things == count
+        assert not any("look alike" in note for note in report.notes)
+
+
+def test_things_told_by_time_go_on_in_the_next_session_of_a_run(tmp_path):
+    """A run of 40 frames, one in 500 ms, that went on in a second session after 20."""
+    begun, went_on = "2026-05-01T10:00:00Z", "2026-05-01T10:00:13Z"
+    part = {"started_at": begun, "first_frame_ms": -10_000}
+    paths = [
+        write_session(
+            tmp_path / at[-3:],
+            PAST_BUNDLE,
+            [
+                answer_event(k, True, t=500 * (k - first) + late, g=0)
+                for k in range(first, first + 20)
+            ],
+            started_at=at,
+            run=run_part,
+            boot_id="boot",
+        )
+        for first, late, at, run_part in ((0, 3000, begun, None), (20, 0, went_on, part))
+    ]
+    for rule, numbers in (("1s", [k // 4 for k in range(40)]), ("each", list(range(40)))):
+        recorded = read_recordings(paths, None, None, things=rule)
+        assert np.concatenate([one.thing for one in recorded.frames]).tolist() == numbers
+
+
+def test_a_session_that_says_each_needs_no_numbers_and_takes_large_ones(tmp_path):
+    events = [answer_event(k + 2**40, k % 5 > 0) for k in range(40)]
+    path = write_session(tmp_path / "s", PAST_BUNDLE, events, things="each")
+    frames = read_frames(open_session(path))
+    assert not frames.by_looks
+    assert len(np.unique(frames.thing)) == len(frames) == 40
+    assert frames.thing.tolist() == read_frames(open_session(path), things="each").thing.tolist()
 
 
 def answered(count: int, start: int = 0):
@@ -281,4 +328,7 @@ def test_what_adapt_takes_is_not_sent_to_record_more(tmp_path):
     assert too_few_to_adapt(parts, each=False) == ""
     for k in range(1, 60):
         shutil.copy(session / "frames" / "00000000.png", session / "frames" / f"{k:08d}.png")
+    assert "chance kept 60 pictures of 1" in too_few_to_adapt(parts, each=False)
+    each = read_frames(opened, things="each")  # `adapt` goes by looks whatever a person says
+    parts = [(opened, each, parts[0][2])]
     assert "chance kept 60 pictures of 1" in too_few_to_adapt(parts, each=False)

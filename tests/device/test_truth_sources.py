@@ -115,6 +115,7 @@ def test_a_schedule_by_seconds_leaves_a_guard_band_that_run_and_audit_count(vide
         ("", "is empty"),
         ("time,label\n1,x\n", "line 1: columns 'time,label', expected frames,label or seconds"),
         ("frames,label\n1.5,red 1\n", "line 2: '1.5', expected a whole number of frames above 0"),
+        ("frames;label\n1,000;red 1\n", "line 2: '1,000', expected a whole number"),
         ("frames,label\n1:00,red 1\n", "line 2: '1:00', expected a whole number"),
         ("frames,label\n0,red 1\n", "line 2: '0', expected a whole number"),
         ("seconds,label\n-1,red 1\n", "line 2: '-1', expected a number of seconds above 0"),

@@ -346,6 +346,7 @@ def _other_network(folder):
         _float_labels,
         _edit_card(name=None),
         _edit_card(prior=[1.0]),
+        _edit_card(things="often"),
         _edit_card(labels=["0"] * 10),
         _torn_card,
         _other_network,

@@ -103,6 +103,7 @@ def test_a_header_that_cannot_be_used_is_refused_in_one_line(tmp_path, change, s
         ("bundle", {"path": "x"}, "no 'sha256'"),
         ("labels", "abc", "labels is 'abc', expected a list"),
         ("prior", [1.0], "prior can't be those of its 8 labels"),
+        ("things", "often", "things can't be those of its 8 labels"),
         ("lab", None, "lab is null, expected an object"),
         ("lab", {"correct": 9, "total": 3, "confusion": []}, "correct is 9 of a total of 3"),
         ("adaptation", {"live_before": "x"}, "no 'live'"),

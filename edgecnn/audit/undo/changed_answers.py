@@ -135,7 +135,7 @@ def labelled_frames(
     those that are not.
     """
     numbers = ObjectNumbers()
-    by_looks = any(frames.by_looks for _, frames, _ in parts)
+    by_looks = any(frames.by_looks or frames.thing is None for _, frames, _ in parts)
     pictures, label, index, weight, thing, sampled = [], [], [], [], [], []
     for session, frames, truth in parts:
         for row, worth in _stands_for(frames, truth, max(1, _MOST // len(parts))).items():
@@ -147,13 +147,15 @@ def labelled_frames(
             label.append(int(truth.label[row]))
             index.append(int(classifier.runtime.invoke(tensor).argmax()))
             weight.append(worth)
-            told = None if by_looks or frames.thing is None else int(frames.thing[row])
-            thing.append(numbers.number(fingerprint(tensor, is_rgb=True)) if told is None else told)
+            if by_looks or frames.thing is None:
+                thing.append(numbers.number(fingerprint(tensor, is_rgb=True)))
+            else:
+                thing.append(int(frames.thing[row]))
             sampled.append(frames.by_chance(row))
     if not pictures:
         return None
     labels, answers = np.array(label), np.array(index)
-    group = np.array(thing) * (int(labels.max()) + 1) + labels
+    group = np.array(thing) * (int(labels.max()) + 1) + (labels if by_looks else 0)
     found = (labels, answers, np.array(weight), group, np.array(sampled))
     return _thinned(KeptLabelled(pictures, *found))
 

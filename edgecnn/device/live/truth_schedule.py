@@ -102,7 +102,8 @@ def _read_rows(path: Path, lines: CsvTable, labels: Sequence[str]) -> tuple[str,
 
 
 def _length(where: str, unit: str, text: str) -> float:
-    length = parse_moment(point(text), absolute=False)
+    # Of frames a comma parts thousands, if anything: 1,000 is not one frame.
+    length = parse_moment(text if unit == "frames" else point(text), absolute=False)
     if not length or (unit == "frames" and (":" in text or not length.is_integer())):
         number = "a whole number" if unit == "frames" else "a number"
         raise TruthError(f"{where}: {text!r}, expected {number} of {unit} above 0")

@@ -50,11 +50,10 @@ class Decider:
         """Take an answer in."""
         index, confidence = self._smooth(answer)
         self._last.append(None if self.rule.rejects(index, confidence) else index)
-        counts = Counter(self._last)
-        best, count = counts.most_common(1)[0]
+        (best, count), *others = Counter(self._last).most_common(2)
         before = self._decided
-        if count >= self.rule.agree and count > counts[before]:  # of as many votes it stays
-            self._decided = best
+        if count >= self.rule.agree and all(votes < count for _, votes in others):
+            self._decided = best  # of as many votes it stays
         label = None if self._decided is None else self._labels[self._decided]
         # The first is told, whatever it is: a broker may hold the decision of a run before.
         is_first, self._is_first = self._is_first, False

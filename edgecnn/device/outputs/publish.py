@@ -44,7 +44,9 @@ class AnswerRefusedError(OutputDownError):
 
 def certificate_hint(error: Exception) -> str:
     """What to do about a server whose certificate nobody vouches for here."""
-    is_unknown = isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError)
+    # urllib wraps the error; the error itself has a `reason` too, which is text.
+    causes = error, getattr(error, "reason", None)
+    is_unknown = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
     return "; name the file of its CA in SSL_CERT_FILE" if is_unknown else ""
 
 

@@ -43,7 +43,6 @@ class Region:
     ) -> None:
         self.view, self.name, self.answers = view, name, answers
         self._decider, self._rule, self._looks = decider, rule, ObjectNumbers()
-        self._start: float | None = None  # when the first frame was captured
         self.decided: str | None = None
 
     def start_over(self, answers: Answers, rule: DecisionRule) -> None:
@@ -67,9 +66,7 @@ class Region:
         """
         if self._rule.by_looks:
             return self._look(tensor) if frame.thing is None else frame.thing
-        self._start = frame.captured if self._start is None else self._start
-        since = frame.captured - self._start
-        return self._rule.number(frame.index, since if frame.seconds is None else frame.seconds)
+        return self._rule.number(frame.index, frame.seconds or 0.0)
 
     def _look(self, tensor: np.ndarray) -> int:
         return self._looks.number(fingerprint(tensor, is_rgb=True))
@@ -101,24 +98,24 @@ class Regions:
         separate: bool,
         things: ThingRule | None = None,
     ) -> None:
+        self._labels, self._separate, self._things = labels, separate, things or ThingRule()
         self._all = tuple(
             Region(
                 view,
                 view.name if len(views) > 1 else None,
-                Answers(labels, separate=separate),
+                self._no_answers(),
                 Decider(rule, labels),
-                things or ThingRule(),
+                self._things,
             )
             for view in views
         )
         self._number = {region.name: k for k, region in enumerate(self._all)}
-        self._labels, self._separate = labels, separate
         self._begin(rule)
 
     def start_over(self, rule: DecisionRule) -> None:
         """Count anew, for another bundle of the same labels."""
         for region in self._all:
-            region.start_over(Answers(self._labels, separate=self._separate), rule)
+            region.start_over(self._no_answers(), rule)
         self._begin(rule)
 
     def __iter__(self) -> Iterator[Region]:
@@ -220,14 +217,14 @@ class Regions:
 
     def _begin(self, rule: DecisionRule) -> None:
         """Count all regions together, and apart what `rule` does not reject."""
-
-        def count() -> Answers:
-            return Answers(self._labels, separate=self._separate)
-
         self._rule = rule
-        self._answers = self._all[0].answers if len(self._all) == 1 else count()
-        self._rest = count() if rule.may_reject else None
+        self._answers = self._all[0].answers if len(self._all) == 1 else self._no_answers()
+        self._rest = self._no_answers() if rule.may_reject else None
         self._num_answers = self._num_rejected = 0
+
+    def _no_answers(self) -> Answers:
+        by_looks = self._things.by_looks
+        return Answers(self._labels, separate=self._separate, by_looks=by_looks)
 
     def _cut_here(self, frame: Frame, view: FrameView) -> Frame:
         if view.is_whole:

@@ -32,11 +32,11 @@ class Shadow:
     The comparison starts again where another bundle begins to answer.
     """
 
-    def __init__(self, classifier: Classifier, every: int) -> None:
-        self.classifier, self._every = classifier, every
+    def __init__(self, classifier: Classifier, every: int, *, by_looks: bool = True) -> None:
+        self.classifier, self._every, self._by_looks = classifier, every, by_looks
         self.about = ShadowBundle.of(classifier.bundle, classifier.artifact)
         self.learned = LearnedPictures(classifier.card)
-        self._pairs, self._said = ShadowPairs(), self._nothing_said()
+        self._pairs, self._said = ShadowPairs(by_looks=by_looks), self._nothing_said()
         self._earlier: str | None = None  # what answered before, while this answers itself
 
     @property
@@ -83,7 +83,8 @@ class Shadow:
         """
         self._earlier = earlier if sha256 == self.about.sha256 else None
         if self._earlier is None:
-            self._pairs, self._said = ShadowPairs(), self._nothing_said()
+            self._pairs = ShadowPairs(by_looks=self._by_looks)
+            self._said = self._nothing_said()
 
     def _nothing_said(self) -> SaidLabels:
         return SaidLabels(self.classifier.card.labels, _MOST_SAID)
@@ -109,4 +110,5 @@ def load_shadow(options: RunOptions, running: Classifier) -> Shadow | None:
         loaded = load_other(bundle, on_cpu, running.card.labels)
     except OptionError as error:
         raise OptionError(f"--shadow {options.shadow}: {error}") from error
-    return Shadow(loaded.classifier, options.shadow_every)
+    by_looks = options.thing_rule.by_looks
+    return Shadow(loaded.classifier, options.shadow_every, by_looks=by_looks)

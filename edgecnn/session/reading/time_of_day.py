@@ -1,4 +1,4 @@
-"""When a frame was captured: most events leave the time of day out."""
+"""When a frame was captured, by the day and from the start: most events leave the first out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from edgecnn.session.events import FrameEvent
 
-__all__ = ["TimeOfDay"]
+__all__ = ["SourceClock", "TimeOfDay"]
 
 _MILLISECOND, _DAY_MS = timedelta(milliseconds=1), 86_400_000
 
@@ -41,3 +41,27 @@ class TimeOfDay:
             return event.at
         t_ms, at = self._last
         return at + timedelta(milliseconds=event.t_ms - t_ms)
+
+
+@dataclass
+class SourceClock:
+    """Tells how long after the first frame of a run the frame of an event was captured.
+
+    start_ms  when the first frame was, where the run began in an earlier session; else the
+              first event says it
+    """
+
+    start_ms: int | None = None
+    _start_at: datetime | None = None
+
+    def seconds(self, event: FrameEvent) -> float | None:
+        """As `Frame.seconds` of the run; None where the event has no time."""
+        self.start_ms = event.t_ms if self.start_ms is None else self.start_ms
+        self._start_at = event.at if self._start_at is None else self._start_at
+        if event.seconds is not None:
+            return event.seconds
+        if event.t_ms is not None and self.start_ms is not None:
+            return (event.t_ms - self.start_ms) / 1000
+        if event.at is not None and self._start_at is not None:
+            return (event.at - self._start_at).total_seconds()
+        return None
