@@ -31,7 +31,8 @@ DRAWN = {
     "!document.querySelector('#lab').hidden && document.querySelector('#lab').naturalWidth > 0",
     "status": "document.querySelectorAll('#sessions a').length > 0",
 }
-FREE = "!document.querySelector('#right').disabled"
+SEEN = "!document.querySelector('[data-new]')"  # a person taps what is in view
+FREE = f"!document.querySelector('#right').disabled && {SEEN}"
 # Buttons that a thumb can't hit, and what sticks out of the screen.
 SMALL = """[...document.querySelectorAll("button, a, input, select")].filter(e => {
   const b = e.getBoundingClientRect(); return b.width && b.height < 64; }).map(e => e.id)"""
