@@ -52,7 +52,7 @@ class Hub(Desk):
         run: Names this run, so that labels for another one never count here.
         view_file: Where a region and rotation are saved.
         device: What the device is called: a person with several pages knows it by that.
-        things: What counts as one thing.
+        things: What counts as one thing; None: what looks tell.
     """
 
     via = "page"
@@ -64,9 +64,9 @@ class Hub(Desk):
         run: str,
         view_file: ViewFile,
         device: str | None = None,
-        things: ThingRule = ThingRule(),
+        things: ThingRule | None = None,
     ) -> None:
-        self._device, self._things = device, things
+        self._device, self._things = device, things or ThingRule()
         self._file, self._card, self._run, self._view_file = file, bundle.card, run, view_file
         self._shelf: Shelf | None = None
         self._codes = {*bundle.card.labels, NONE_LABEL, None}
