@@ -205,7 +205,7 @@ def test_what_just_came_into_view_is_neither_tapped_nor_pressed_by_a_key(browser
     passes = """(window.moments.splice(0).forEach(then => then()),
         !document.querySelector("[data-new]"))"""
     page.tap("#right")
-    page.wait(f"{NUMBER} !== {first} && document.querySelector('#verdict[data-new]')")
+    page.wait(f"{NUMBER} !== {first} && document.querySelector('#verdict[data-new]') !== null")
     second = page.eval(NUMBER)
     page.touch([page.eval(middle.format("#right"))])
     page.wait("document.querySelector('#toast').textContent.startsWith('Too quick')")
