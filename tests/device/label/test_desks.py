@@ -575,6 +575,8 @@ def test_sessions_and_folders_do_not_mix(session, images):
     ):
         with pytest.raises(OptionError):
             label(paths, options)
+    with pytest.raises(DataError, match="expected a SESSION or a folder of images"):
+        label([images / "no"], LabelOptions())
 
 
 def test_a_session_that_is_given_twice_is_labelled_once_and_copies_are_refused(session, tmp_path):
