@@ -177,7 +177,7 @@ class Page:
         for _ in range(5):
             at = self.wait(
                 f"""(() => {{ const e = document.querySelector({json.dumps(selector)});
-                if (!e || e.disabled) return null;
+                if (!e || e.disabled || e.closest("[data-new], [inert]")) return null;
                 e.scrollIntoView({{block: "nearest", inline: "nearest"}});
                 const b = e.getBoundingClientRect(); if (!b.width) return null;
                 window.clicks = 0;

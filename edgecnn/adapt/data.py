@@ -22,7 +22,7 @@ from edgecnn.files.picked import class_folders
 from edgecnn.images.field_files import Found, find_field
 from edgecnn.records import Progress
 from edgecnn.session.headline import headline
-from edgecnn.session.layout import is_session, sessions_below
+from edgecnn.session.layout import check_there, is_session, sessions_below
 from edgecnn.session.read import Session, open_session, read_frames, read_truth
 from edgecnn.session.things import link_things
 from edgecnn.words import number
@@ -250,8 +250,11 @@ def sessions_of(roots: Sequence[Path]) -> list[Session]:
     """The sessions among some folders and in them, as `run --log-root` leaves them.
 
     Raises:
+        DataError: One does not exist.
         SessionError: One can't be read.
     """
+    for root in roots:
+        check_there(root)
     places = (one for root in roots for one in sessions_below(root))
     return [open_session(one) for one in places if is_session(one)]
 

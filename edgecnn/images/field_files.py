@@ -11,7 +11,7 @@ from edgecnn.errors import DataError
 from edgecnn.files.folders import find_images
 from edgecnn.files.walk import is_picture
 from edgecnn.images.split_groups import captured_at
-from edgecnn.session.layout import PICTURES_NAME, is_session, sessions_below
+from edgecnn.session.layout import PICTURES_NAME, check_there, is_session, sessions_below
 from edgecnn.session.read import KeptFrame, kept_pictures
 
 __all__ = ["Found", "find_field"]
@@ -56,6 +56,7 @@ def find_field(roots: Sequence[Path], notes: list[str] | None = None) -> list[Fo
         DataError: A folder is missing or holds no image file, or no session has a kept picture.
     """
     for root in roots:
+        check_there(root)
         if root.is_file():
             if is_picture(root):
                 raise DataError(f"{root} is a picture, expected its folder or a SESSION")

@@ -9,12 +9,14 @@ import numpy as np
 from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.intervals import Clusters, chunks, rows_where, run_starts, tighter
 from edgecnn.accuracy.tally import Tally
+from edgecnn.errors import SessionError
 from edgecnn.session.answers import HARD, RANDOM, WHOLE, label_scales, number_objects, region_of
-from edgecnn.session.read import Frames
+from edgecnn.session.read import Frames, Session
 from edgecnn.session.reading.thin_log import log_weights
 from edgecnn.session.truth_rows import Truth
 
 __all__ = [
+    "check_distinct",
     "headline",
     "is_right",
     "joined",
@@ -22,7 +24,6 @@ __all__ = [
     "labelled_rows",
     "live_alarm",
     "objects_shown",
-    "same_answers",
 ]
 
 _TELLING_CHANGES, _TELLING_OF_FILES = 20, 5
@@ -186,7 +187,24 @@ def _runs(frames: Frames, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
     return rows[starts], np.diff(starts, append=len(rows))
 
 
-def same_answers(one: Frames, other: Frames, *, same_files: bool = False) -> bool:
+def check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None:
+    """Refuse a recording that is given twice, as a copy or under another name.
+
+    Raises:
+        SessionError: Two sessions hold one recording.
+    """
+    for k, later in enumerate(frames):
+        for earlier, other in zip(opened[:k], frames[:k], strict=True):
+            source = earlier.header.source
+            of_files = earlier.header.ran_over_files and source == opened[k].header.source
+            if _same_answers(other, later, same_files=of_files):
+                raise SessionError(
+                    f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
+                    "given twice; its frames would count twice. Give one of them"
+                )
+
+
+def _same_answers(one: Frames, other: Frames, *, same_files: bool = False) -> bool:
     """Whether two sessions hold one recording: equal answers to the frames that both have.
 
     Only where that can be no chance: the answers or their confidences change at least 20 times, or

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from itertools import chain, count
 from pathlib import Path
 
-from edgecnn.errors import OutputError
+from edgecnn.errors import DataError, OutputError
 from edgecnn.files.own_folders import SESSION_HEADER
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "GOES_ON_IN",
     "HEADER_NAME",
     "PICTURES_NAME",
+    "check_there",
     "is_dated",
     "is_session",
     "labels_beside",
@@ -81,6 +82,18 @@ def sessions_below(place: Path) -> list[Path]:
     found = [folder for folder in place.iterdir() if is_session(folder)]
     found = found or [header.parent for header in place.glob(f"*/*/{HEADER_NAME}")]
     return sorted(found) or [place]
+
+
+def check_there(place: Path) -> None:
+    """Refuse a place that is not there, where sessions and folders of images are both taken.
+
+    Raises:
+        DataError: It does not exist.
+    """
+    if not place.exists():
+        raise DataError(
+            f"{place} does not exist, expected a SESSION or a folder of images; check the path"
+        )
 
 
 def new_session() -> str:

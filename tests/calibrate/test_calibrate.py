@@ -360,8 +360,11 @@ def test_what_is_no_picture_is_counted(tmp_path, field, lab):
 
 
 def test_wrong_folders_end_in_one_line_and_leave_nothing(tmp_path, field, lab):
-    for roots, labs in (([tmp_path / "no"], lab), ([field], tmp_path / "no")):
-        with pytest.raises(EdgecnnError, match="does not exist") as error:
+    for roots, labs, expected in (
+        ([tmp_path / "no"], lab, "a SESSION or a folder of images"),
+        ([field], tmp_path / "no", "a folder of images"),
+    ):
+        with pytest.raises(EdgecnnError, match=f"does not exist, expected {expected};") as error:
             calibrate(roots, labs, tmp_path / "out", QUICK)
         assert "\n" not in str(error.value)
     with pytest.raises(DataError, match=r"000\.png is a picture, expected its folder or a SESSION"):

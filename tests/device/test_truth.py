@@ -268,6 +268,16 @@ def test_a_file_that_is_about_some_frame_says_nothing(tmp_path, content):
     assert at_the_end(content, camera(), tmp_path) == []
 
 
+def test_rows_after_the_end_of_a_recording_are_said_once(tmp_path):
+    source = images(*(f"{k}.png" for k in range(10)))
+    truths = load_truths([write(tmp_path, "frame,label\n50,cat\n51,cat\n")], source, LABELS)
+    for k in range(10):
+        truths.observe(frame(k), ANSWER)
+    truths.close()
+    (warning,) = source.take_warnings()
+    assert warning.endswith("is it the truth of another recording?")
+
+
 def test_times_of_a_camera_may_be_seconds_since_1970(tmp_path):
     start = START.timestamp()
     source = camera()

@@ -14,7 +14,7 @@ from edgecnn.audit.recordings.trust import check_files, check_header
 from edgecnn.bundle.folder import Bundle
 from edgecnn.errors import SessionError
 from edgecnn.records import Progress
-from edgecnn.session.headline import same_answers
+from edgecnn.session.headline import check_distinct
 from edgecnn.session.layout import sessions_below
 from edgecnn.session.read import Frames, Session, frame_events, open_session, read_frames
 from edgecnn.session.things import link_things
@@ -78,7 +78,7 @@ def read_recordings(
         _show(progress, k, len(sessions))
         frames.append(read_frames(session, keep_names=keep_names, things=things))
     _show(progress, len(sessions), len(sessions))
-    _check_distinct(sessions, frames)
+    check_distinct(sessions, frames)
     found, note = find_bundle(sessions[0], bundle)
     notes = [*([note] if note else []), *left_out]
     notes += [text for session in sessions for text in check_header(session, found)]
@@ -164,17 +164,4 @@ def _check_same(opened: Sequence[Session]) -> None:
             if ours != theirs:
                 raise SessionError(
                     f"{session.path} ran another {what} than {first.path}; audit them one by one"
-                )
-
-
-def _check_distinct(opened: Sequence[Session], frames: Sequence[Frames]) -> None:
-    """Refuse a recording that is given twice, as a copy or under another name."""
-    for k, later in enumerate(frames):
-        for earlier, other in zip(opened[:k], frames[:k], strict=True):
-            source = earlier.header.source
-            of_files = earlier.header.ran_over_files and source == opened[k].header.source
-            if same_answers(other, later, same_files=of_files):
-                raise SessionError(
-                    f"{opened[k].path} holds the same answers as {earlier.path}: one recording, "
-                    "given twice; its frames would count twice. Give one of them"
                 )

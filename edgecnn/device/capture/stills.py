@@ -35,7 +35,7 @@ class ImageSource(Source):
         self.length = len(names)
         self.order = _order(self.names)
         if self.names != sorted(self.names) and all(map(_is_numbered, self.names)):
-            self.warn(f"the images are read in the order of their numbers: {self.order}")
+            self.warn("the images are read in the order of their numbers, not by name")
 
     def ticks(self) -> Iterator[Frame | None]:
         good, first = 0, ""

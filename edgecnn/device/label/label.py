@@ -15,7 +15,7 @@ from edgecnn.device.web.door.address import parse_address
 from edgecnn.device.web.server import PageServer, check_web
 from edgecnn.errors import OptionError
 from edgecnn.session.label_file import merge_labels
-from edgecnn.session.layout import is_session, sessions_below
+from edgecnn.session.layout import check_there, is_session, sessions_below
 
 __all__ = ["LabelOptions", "LabelResult", "MergeResult", "label"]
 
@@ -38,6 +38,8 @@ def label(
         SessionError, DataError: What they hold can't be read.
         OutputError: The labels can't be written.
     """
+    for path in paths:
+        check_there(path)
     paths = [one for path in paths for one in sessions_below(path)]
     if options.merge is not None:
         return _merge(paths, options.merge)

@@ -21,7 +21,7 @@ from edgecnn.device.web.shelf import session_id
 from edgecnn.errors import OptionError
 from edgecnn.records import Json
 from edgecnn.session.events import NONE_LABEL, TruthEvent
-from edgecnn.session.headline import headline
+from edgecnn.session.headline import check_distinct, headline
 from edgecnn.session.layout import short_name
 from edgecnn.session.read import Session, Truth, truth_events
 from edgecnn.session.reading.devices import names_of
@@ -70,7 +70,7 @@ class SessionDesk(Desk):
     """The kept pictures of sessions, and where their labels go.
 
     Raises:
-        SessionError: A session can't be read.
+        SessionError: A session can't be read, or two hold one recording.
         OptionError: None has pictures, or some are of models with other labels.
     """
 
@@ -88,6 +88,9 @@ class SessionDesk(Desk):
                 raise OptionError(
                     f"{session.path} has other classes than {self._first.path}; label them apart"
                 )
+        # Accuracy is of one file of one bundle, as in an audit, and each recording counts once.
+        alike = [one for one in opened if _network(one.session) == _network(self._first)]
+        check_distinct([one.session for one in alike], [one.frames for one in alike])
         self._all = [(one, LateLabels(one.session.path)) for one in opened if one.pictures]
         having = [one.session for one, _ in self._all]
         self._devices = dict(zip((one.path for one in having), names_of(having), strict=True))
@@ -97,11 +100,7 @@ class SessionDesk(Desk):
         self._before: dict[int, TruthEvent] = {}
         self._live: Tally | None = None
         truths = {one.session.path: late.truths for one, late in self._all}
-        self._counted = [
-            _Counted(one, truths.get(one.session.path))
-            for one in opened
-            if _network(one.session) == _network(self._first)
-        ]  # accuracy is of one file of one bundle, as in an audit
+        self._counted = [_Counted(one, truths.get(one.session.path)) for one in alike]
         for recorded, late in self._all:
             self._take_in(recorded, late)
         names = "".join(session_id(one.session.path) for one, _ in self._all)

@@ -45,11 +45,13 @@ class CsvTruth(LookupTruth):
         self._seen: tuple[float, float] | None = None
         self._num_seen, self._fits, self._is_closed = 0, False, False
         guard.is_needed = guard.is_needed or labels.by_time
+        # A doubt about its rows, said at the start, is why none fits: it is not said twice.
+        self._is_doubted = any(note.endswith("?") for note in labels.notes)
         for note in labels.notes:
             source.warn(note)
 
     def close(self) -> None:
-        if self._num_seen and not self._fits and not self._is_closed:
+        if self._num_seen and not (self._fits or self._is_doubted or self._is_closed):
             self._source.warn(missed(self._path, self._labels.by, self._labels.bounds, self._seen))
         self._is_closed = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,32 +134,45 @@ class _Routes:
         return _jpeg(self._desk.reference(request.path_params["label"]))
 
     async def labels(self, request: Request) -> Response:
-        """Take labels: the ids that are done, those that can't be used and why, and what the model
-        had said of those that were given blind.
+        """Take labels: the ids that are done, those that can't be used and why, what the model had
+        said of those that were given blind, and why the others can't be kept now (`later`).
         """
         data = await _json_of(request)
         sent = data.get("labels") if isinstance(data, dict) else None
         if not isinstance(sent, list) or len(sent) > _MOST_LABELS:
             return _line(HTTPStatus.BAD_REQUEST, f"expected labels: at most {_MOST_LABELS}")
-        try:
-            labels = [GivenLabel.read(one) for one in sent]
-        except ValueError as error:
-            return _line(HTTPStatus.BAD_REQUEST, str(error))
-        try:
-            blind = [one for one in labels if one.was_blind]
-            answers = {one.id: self._desk.answer(one) for one in blind}
-            if self._desk.takes_long(labels):
-                whys = await asyncio.to_thread(self._desk.give, labels)
-            else:  # at once: a page asks for the next frame while its label is on the way
-                whys = self._desk.give(labels)
-        except EdgecnnError as error:  # the page keeps them and sends them again
-            return _line(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
-        pairs = list(zip(labels, whys, strict=True))
-        refused = [{"id": given.id, "why": why} for given, why in pairs if why is not None]
-        done = [given.id for given, why in pairs if why is None]
+        labels: list[GivenLabel] = []
+        refused: list[Json] = []
+        for one in sent:  # the others don't wait for one that can never be taken
+            try:
+                labels.append(GivenLabel.read(one))
+            except ValueError as error:
+                name = one.get("id") if isinstance(one, dict) else None
+                name = name if isinstance(name, str) else None
+                refused.append({"id": name, "why": f"a broken label: {error}"})
+        answers = {one.id: self._desk.answer(one) for one in labels if one.was_blind}
+        if self._desk.takes_long(labels):
+            kept = await asyncio.to_thread(self._give_each, labels)
+        else:  # at once: a page asks for the next frame while its label is on the way
+            kept = self._give_each(labels)
+        refused += [{"id": given.id, "why": why} for given, why, _ in kept if why is not None]
+        done = [given.id for given, why, later in kept if why is None and later is None]
         said = {one: answers[one] for one in done if answers.get(one) is not None}
-        reply = {"done": done, "refused": refused, "said": said, "state": self._state()}
-        return _json(reply)
+        later = next((later for *_, later in kept if later is not None), None)
+        reply = {"done": done, "refused": refused, "said": said, "later": later}
+        return _json({**reply, "state": self._state()})
+
+    def _give_each(
+        self, labels: Sequence[GivenLabel]
+    ) -> list[tuple[GivenLabel, str | None, str | None]]:
+        """Each label, why it can't be used, and why it can't be kept now: a full disk."""
+        kept: list[tuple[GivenLabel, str | None, str | None]] = []
+        for given in labels:
+            try:
+                kept.append((given, self._desk.give([given])[0], None))
+            except EdgecnnError as error:  # the page keeps it and sends it again
+                kept.append((given, None, str(error)))
+        return kept
 
     def _state(self) -> Json:
         """With this machine's clock, by which labels are timed: a phone's may be wrong."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgecnn.accuracy.thing_rule import ThingRule, alike_lines
 from edgecnn.bundle.card import Artifact
 from edgecnn.bundle.folder import Bundle
 from edgecnn.bundle.spec import Prediction
@@ -51,6 +52,7 @@ class Hub(Desk):
         run: Names this run, so that labels for another one never count here.
         view_file: Where a region and rotation are saved.
         device: What the device is called: a person with several pages knows it by that.
+        things: What counts as one thing; None: what looks tell.
     """
 
     via = "page"
@@ -62,8 +64,9 @@ class Hub(Desk):
         run: str,
         view_file: ViewFile,
         device: str | None = None,
+        things: ThingRule | None = None,
     ) -> None:
-        self._device = device
+        self._device, self._things = device, things or ThingRule()
         self._file, self._card, self._run, self._view_file = file, bundle.card, run, view_file
         self._shelf: Shelf | None = None
         self._codes = {*bundle.card.labels, NONE_LABEL, None}
@@ -187,10 +190,17 @@ class Hub(Desk):
             "live": figure_json(status.live),
             "gap": status.gap_points,
             "outlook": outlook(status.live, len(self._draw)) if over else outlook(status.live),
+            "alike": self._alike(status),
             "health": f"{_OVER if over else ''}{self._health.text(status)}",
             "alarm": f"Alarm: {status.alarm.text()}." if status.alarm.raised else None,
             "warning": status.warning,
         }
+
+    def _alike(self, status: Status) -> Json | None:
+        """Why more labels don't narrow the interval, where few things have most of them."""
+        things = status.alarm.things
+        lines = alike_lines(status.live.total, things) if self._things.by_looks else []
+        return {"things": things, "text": " ".join(lines)} if lines else None
 
     def question(self, person: str) -> Json | None:
         with self._lock:

@@ -45,7 +45,8 @@ class LivePage:
         found = next((one for one in (beside, Path(_CONFIG).absolute()) if one.is_file()), beside)
         file = (options.config_file or found).absolute()
         view_file = ViewFile(file, options.views[0], options.typed)
-        self.hub = Hub(bundle, artifact, secrets.token_hex(10), view_file, options.name)
+        run, things = secrets.token_hex(10), options.thing_rule
+        self.hub = Hub(bundle, artifact, run, view_file, options.name, things)
         self._offset: float | None = None
 
     @contextmanager

@@ -26,7 +26,7 @@ from edgecnn.device.label.folder_desk import FolderDesk
 from edgecnn.device.label.label import LabelOptions, label
 from edgecnn.device.label.session_desk import SessionDesk
 from edgecnn.device.web.given import GivenLabel
-from edgecnn.errors import DataError, OptionError, OutputError
+from edgecnn.errors import DataError, OptionError, OutputError, SessionError
 from edgecnn.session.read import open_session, truth_events
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
@@ -212,11 +212,27 @@ def test_the_page_names_the_region_and_each_region_has_its_own_label(session):
     again.close()
 
 
+def another(session: Path, folder: Path, name: str) -> Path:
+    """Another recording, by a device of this name: one answer is less sure."""
+    renamed(session, folder, name)
+    lines = (folder / "events.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
+    first["k"][0][1] -= len(name)
+    lines[0] = json.dumps(first)
+    (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def renamed(session: Path, folder: Path, name: str) -> Path:
+    header = shutil.copytree(session, folder) / "session.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"name": name}))
+    return folder
+
+
 def test_a_root_of_sessions_stands_for_the_sessions_in_it(session, tmp_path):
     root = tmp_path / "root"
     for name in ("monday", "tuesday"):
-        header = shutil.copytree(session, root / name) / "session.json"
-        header.write_text(json.dumps(json.loads(header.read_text()) | {"name": name}))
+        another(session, root / name, name)
     (root / "notes.txt").write_text("")
     said = label([root], LabelOptions(web=str(free_port())), on_link=interrupt)
     assert said.sessions == (root / "monday", root / "tuesday")
@@ -280,10 +296,7 @@ def test_what_two_people_labelled_differently_is_asked_first_and_a_third_decides
 
 def test_the_page_names_the_device_and_of_several_each_pictures_own(session, tmp_path):
     def called(name: str) -> Path:
-        folder = shutil.copytree(session, tmp_path / name.replace(" ", "_"))
-        header = folder / "session.json"
-        header.write_text(json.dumps(json.loads(header.read_text()) | {"name": name}))
-        return folder
+        return another(session, tmp_path / name.replace(" ", "_"), name)
 
     named = {}
     hall, yard = called("hall"), called("yard 2")
@@ -565,6 +578,8 @@ def test_sessions_and_folders_do_not_mix(session, images):
     ):
         with pytest.raises(OptionError):
             label(paths, options)
+    with pytest.raises(DataError, match="expected a SESSION or a folder of images"):
+        label([images / "no"], LabelOptions())
 
 
 def test_a_session_that_is_given_twice_is_labelled_once_and_copies_are_refused(session, tmp_path):
@@ -575,6 +590,11 @@ def test_a_session_that_is_given_twice_is_labelled_once_and_copies_are_refused(s
     copy = shutil.copytree(session, tmp_path / "copy")
     with pytest.raises(OptionError, match="is a copy of"):
         SessionDesk([session, copy])
+    with pytest.raises(SessionError, match="holds the same answers as") as refused:
+        SessionDesk([session, renamed(session, tmp_path / "renamed", "hall")])
+    with pytest.raises(SessionError) as by_audit:  # one line in both
+        audit([session, tmp_path / "renamed"])
+    assert str(refused.value) == str(by_audit.value)
     once.close()
     twice.close()
 

@@ -10,7 +10,9 @@ from contextlib import ExitStack, suppress
 import pytest
 from served import Client, label_item
 
+from edgecnn.device.web.given import GivenLabel
 from edgecnn.device.web.server import PageServer
+from edgecnn.errors import OutputError
 
 PATHS = ["/api/about", "/api/state", "/api/question?by=a", "/api/frames/3.jpg", "/api/strip"]
 PATHS += ["/api/live.jpg", "/api/camera.jpg", "/api/lab/0.jpg", "/api/sessions"]
@@ -119,14 +121,9 @@ def test_a_write_that_is_not_the_pages_own_changes_nothing(place, case):
         None,
         {},
         "x",
-        [None],
-        [{"id": "a"}],
-        [label_item("run-1", -1, "1")],
-        [label_item("run-1", 3, "<script>\n</script>")],
         [label_item("run-1", 3, "1")] * 201,
-        [label_item("run-1", 3, "1", last=10**9)],
     ],
-    ids=("null", "object", "text", "no item", "bare", "frame", "script", "many", "far"),
+    ids=("null", "object", "text", "many"),
 )
 def test_a_body_that_is_no_list_of_labels_is_refused(place, labels):
     hub, server = place
@@ -134,6 +131,39 @@ def test_a_body_that_is_no_list_of_labels_is_refused(place, labels):
     assert status == 400
     assert body.count(b"\n") == 1
     assert hub.take() == ()
+
+
+def test_a_broken_label_is_refused_by_name_and_the_others_are_taken(place):
+    hub, server = place
+    good = [label_item("run-1", 3, "1"), label_item("run-1", 4, "1")]
+    broken = [
+        None,
+        {"id": "a"},
+        {"id": [float("nan")]},
+        label_item("run-1", -1, "1"),
+        label_item("run-1", 3, "<script>\n</script>"),
+        label_item("run-1", 3, "1", last=10**9),
+    ]
+    found = Client(server.link).give(good[0], *broken, good[1])
+    assert found["done"] == [one["id"] for one in good]
+    names = [None, "a", None, *(one["id"] for one in broken[3:])]
+    assert [one["id"] for one in found["refused"]] == names
+    assert all(one["why"].startswith("a broken label: ") for one in found["refused"])
+    assert [event.frame for event in hub.take()] == [3, 4]
+
+
+def test_a_label_that_cannot_be_kept_now_holds_up_no_other(place, monkeypatch):
+    hub, server = place
+
+    def full(_: GivenLabel) -> bool:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(hub._shelf, "give", full)
+    old, new = label_item("run-0", 3, "1"), label_item("run-1", 3, "1")
+    found = Client(server.link).give(old, new)
+    assert (found["done"], found["refused"]) == ([new["id"]], [])
+    assert found["later"] == "the disk is full"
+    assert [event.frame for event in hub.take()] == [3]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

@@ -19,6 +19,7 @@ pytestmark = [
 ]
 ORIGIN = "document.querySelector('#origin').textContent"
 ASKED = f"{ORIGIN}.startsWith('Random') && !document.querySelector('#right').disabled"
+SEEN = "!document.querySelector('[data-new]')"
 SENT = "document.querySelector('#net').textContent === '✓ Connected'"
 LEFT = "document.querySelector('#health').textContent"
 DONE = "document.querySelector('#empty').textContent === 'Every frame has its label.'"
@@ -43,7 +44,7 @@ def session(tmp_path, digits_field, digits_bundle) -> Path:
 
 def press(page: Page, key: str) -> None:
     """Press a key, and wait for the next frame and until the label has arrived."""
-    page.wait(ASKED)
+    page.wait(f"{ASKED} && {SEEN}")
     before = page.eval(ORIGIN)
     page.key(key)
     page.wait(f"({DONE} || {ORIGIN} !== '{before}') && {SENT}")

@@ -21,9 +21,9 @@ pytestmark = [
 ]
 ASKED = (
     "document.querySelector('#picture').src.startsWith('blob:') && "
-    "!document.querySelector('#right').disabled"
+    "!document.querySelector('#right').disabled && !document.querySelector('[data-new]')"
 )
-GRID = "!document.querySelector('#grid-box').hidden"
+GRID = f"!document.querySelector('#grid-box').hidden && {ASKED}"
 SHEET = "document.querySelector('#sheet').open"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # More classes than the sheet shows beside its suggestions.

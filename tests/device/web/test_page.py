@@ -31,7 +31,8 @@ DRAWN = {
     "!document.querySelector('#lab').hidden && document.querySelector('#lab').naturalWidth > 0",
     "status": "document.querySelectorAll('#sessions a').length > 0",
 }
-FREE = "!document.querySelector('#right').disabled"
+SEEN = "!document.querySelector('#stage[data-new], #verdict[data-new]')"  # long enough in view
+FREE = f"!document.querySelector('#right').disabled && {SEEN}"
 # Buttons that a thumb can't hit, and what sticks out of the screen.
 SMALL = """[...document.querySelectorAll("button, a, input, select")].filter(e => {
   const b = e.getBoundingClientRect(); return b.width && b.height < 64; }).map(e => e.id)"""
@@ -191,6 +192,52 @@ def test_over_a_slow_network_a_frame_is_not_asked_again_while_its_label_is_on_th
     assert page.errors == []
 
 
+def test_what_just_came_into_view_is_neither_tapped_nor_pressed_by_a_key(browser, place):
+    """The second tap of a double tap would label a frame, or pick a class, that nobody has seen."""
+    hub, server = place
+    page = opened(browser, server.link)
+    middle = """(b => [b.x + b.width / 2, b.y + b.height / 2])(
+        document.querySelector("{}").getBoundingClientRect())"""
+    first = asked(page)
+    # That moment passes when the test says so, however slow the machine is.
+    page.eval("""(later => { window.moments = []; window.setTimeout = (then, ms, ...more) =>
+        ms === 300 ? window.moments.push(then) : later(then, ms, ...more); })(window.setTimeout)""")
+    passes = """(window.moments.splice(0).forEach(then => then()),
+        !document.querySelector("[data-new]"))"""
+    page.tap("#right")
+    page.wait(f"{NUMBER} !== {first} && document.querySelector('#verdict[data-new]') !== null")
+    second = page.eval(NUMBER)
+    page.touch([page.eval(middle.format("#right"))])
+    page.wait("document.querySelector('#toast').textContent.startsWith('Too quick')")
+    for key in "rcn":
+        page.key(key)
+    assert page.eval(NUMBER) == second
+    page.wait(passes)
+    page.tap("#wrong")
+    page.wait("document.querySelector('#sheet').open")
+    page.touch([page.eval(middle.format("#sheet-next button"))])
+    page.touch([page.eval(middle.format("#sheet-none"))])
+    assert page.eval("document.querySelector('#sheet').open")
+    page.wait(passes)
+    page.tap("#sheet-none")
+    page.wait(f"!document.querySelector('#sheet').open && {SENT}")
+    assert [(event.frame, event.label) for event in hub.take()][1:] == [(second, "none of these")]
+    assert page.errors == []
+
+
+def test_a_broken_label_is_dropped_by_name_and_those_queued_with_it_are_taken(browser, place):
+    hub, server = place
+    page = opened(browser, server.link)
+    page.eval("""for (const [id, text] of [["0-a", "5"], ["0-b", '{"frame": "x"}'], ["0-c", "{"]])
+        localStorage.setItem(`edgecnn.label.${id}`, text)""")
+    frame = asked(page)
+    page.tap("#right")
+    page.wait("Object.keys(localStorage).every(key => !key.startsWith('edgecnn.label.'))")
+    page.wait("document.querySelector('#toast').textContent.startsWith('Not counted: a broken')")
+    assert [event.frame for event in hub.take()] == [frame]
+    assert page.errors == []
+
+
 def test_the_crop_is_what_the_model_sees_of_a_mirrored_frame_and_hidden_where_it_cannot_be(
     browser, place
 ):
@@ -210,6 +257,27 @@ def test_the_crop_is_what_the_model_sees_of_a_mirrored_frame_and_hidden_where_it
     hub._view_file.current = FrameView(corners=(0, 0, 9, 0, 9, 9, 0, 9)).to_json()
     page.wait("document.querySelector('#crop').hidden")
     assert "four corners" in page.text("#framing")
+    assert page.errors == []
+
+
+def test_in_a_very_long_picture_a_region_is_drawn_by_finger(browser, place):
+    hub, server = place
+    page = opened(browser, server.link)
+    page.tap("#go-camera")
+    for wide, high in ((100, 2400), (2400, 100)):
+        hub.captured(np.zeros((high, wide, 3), np.uint8))
+        img = "document.querySelector('#camera')"
+        page.wait(f"{img}.naturalWidth === {wide} && {img}.naturalHeight === {high}")
+        x, y, w, h = page.wait(f"""(b => Math.min(b.width, b.height) > 90 && [b.x, b.y, b.width,
+            b.height])({img}.getBoundingClientRect())""")
+        page.touch([[x + share * w, y + share * h] for share in (0.25, 0.5, 0.75)])
+        rest(page, 300)
+        drawn = page.eval("""['x', 'y', 'w', 'h'].map(
+            k => Number(document.querySelector(`#roi-${k}`).value))""")
+        assert drawn == pytest.approx([wide / 4, high / 4, wide / 2, high / 2], rel=0.1)
+        box = page.eval("""(b => [b.width, b.height])(
+            document.querySelector('#region').getBoundingClientRect())""")
+        assert box == pytest.approx([w / 2, h / 2], abs=8)
     assert page.errors == []
 
 

@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from served import REPO, Client, Served, label_item, session_events
 
+from edgecnn.accuracy.alarm import Alarm
 from edgecnn.accuracy.tally import Tally
+from edgecnn.accuracy.thing_rule import ThingRule
 from edgecnn.device.web.desk import figure_json, outlook
 
 COUNTED = {"uniform", "stretch"}
@@ -50,6 +53,31 @@ def test_a_weighted_figure_is_said_as_the_audit_says_it():
     half = figure_json(Tally(13, 16))  # 81.25 %: a browser rounds it to 81.3, and Python to 81.2
     assert half["short"].startswith("81.2 % ±")
     assert half["text"].startswith("81.2 % of 16")
+
+
+def test_where_most_labels_are_of_few_things_the_page_says_what_to_do(place):
+    """More labels of things that look alike narrow no interval, and each may be another part."""
+    hub, _ = place
+    status = SimpleNamespace(
+        live=Tally(24, 25, 2.0),
+        alarm=Alarm.of(Tally(97, 100), 2, 2),
+        gap_points=1.0,
+        elapsed_s=9.0,
+        fps=9.0,
+        dropped=0,
+        silent=None,
+        unlogged=None,
+        warning=None,
+    )
+    hub.show(status)
+    alike = hub.state()["alike"]
+    assert alike["things"] == 2
+    assert "--things each counts all 25" in alike["text"]
+    hub.show(SimpleNamespace(**vars(status) | {"alarm": Alarm.of(Tally(97, 100), 20, 20)}))
+    assert hub.state()["alike"] is None
+    hub.show(status)
+    hub._things = ThingRule.parse("2s")  # somebody said already what counts
+    assert hub.state()["alike"] is None
 
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["random", "random, stretch and strip"])

@@ -30,6 +30,9 @@ export function drawBars(about, state) {
   } else if (view.enough) {
     line.dataset.enough = "1";
     line.textContent = `✓ Enough: ${state.live.total} labels, within ±${view.now.toFixed(1)} points`;
+  } else if (state.alike) {
+    const things = state.alike.things === 1 ? "1 thing" : `${state.alike.things} things`;
+    line.textContent = `${state.live.total} labels show ${things}: ±${view.now.toFixed(1)} points, see Status`;
   } else if (!view.more) {
     line.textContent = `No random frame is left: ±${view.now.toFixed(1)} points`;
   } else if (!state.live.total) {

@@ -4,6 +4,7 @@ import { device, getLook, post } from "./net.js";
 import { $, make, showPicture, sleep, toast } from "./dom.js";
 
 const EVERY_MS = 220;
+const MOST_ASPECT = 3;
 let ofBundle = null; // whose lab pictures are offered
 let size = null; // of the captured frame: [width, height]
 let region = null; // [x, y, width, height] in its pixels; null is the whole frame
@@ -41,8 +42,8 @@ function drawRegion() {
   $("degrees").textContent = rotate;
   if (box.hidden) return;
   const img = $("camera");
-  const scale = img.clientWidth / size[0];
-  const [x, y, w, h] = region.map((value) => value * scale);
+  const [across, down] = [img.clientWidth / size[0], img.clientHeight / size[1]];
+  const [x, y, w, h] = region.map((value, k) => value * (k % 2 ? down : across));
   Object.assign(box.style, {
     left: `${img.offsetLeft + x}px`, top: `${img.offsetTop + y}px`, width: `${w}px`, height: `${h}px`,
   });
@@ -166,7 +167,8 @@ async function step() {
   size = [look.about.width, look.about.height];
   if (!touchedView) ({ region, rotate } = look.about.view);
   flip = look.about.view.flip;
-  $("finder").style.setProperty("--aspect", size[0] / size[1]);
+  // Drawn shorter than a very long picture is, so that a finger fits across it.
+  $("finder").style.setProperty("--aspect", Math.min(MOST_ASPECT, Math.max(1 / MOST_ASPECT, size[0] / size[1])));
   drawMeters(look.about);
   drawFraming(Boolean(look.about.view.corners));
   showPicture($("camera"), look.url);

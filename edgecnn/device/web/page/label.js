@@ -3,7 +3,7 @@
 import { device, getJson, getLook } from "./net.js";
 import { isBlind, isUnseen, noteSeen, setBlind, veiled } from "./blind.js";
 import outbox, { give, isOnItsWay, person, takeBack } from "./outbox.js";
-import { $, make, showPicture, sleep, toast } from "./dom.js";
+import { $, cameIntoView, isNew, make, refuseEarlyTaps, sayTooEarly, showPicture, sleep, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
 import { choose, FEW, fitGrid, isOpen, NONE } from "./sheet.js";
 import { chosen, clearChosen, forgetStrip, setUpStrip } from "./strip.js";
@@ -25,6 +25,7 @@ const picksClass = () => isBlind() || device.about.mode === "folder" || (card &&
 const isBusy = () => touched || isOpen();
 
 function show(next) {
+  const goesOn = card && next && card.origin === "live" && next.origin === "live" && card.answer === next.answer;
   card = next;
   finished = false;
   $("empty").hidden = Boolean(card);
@@ -32,6 +33,10 @@ function show(next) {
   else showPicture($("picture"), card.url);
   $("picture").alt = card ? card.note || `Frame ${card.name || card.frame}` : $("empty").textContent;
   render();
+  if (!card || goesOn) return; // a film that goes on with the same answer is seen already
+  const arrived = () => cameIntoView($("verdict"), $("grid-box"));
+  arrived();
+  $("picture").decode().then(arrived, () => null); // or another frame took its place
 }
 
 function render() {
@@ -44,8 +49,9 @@ function render() {
     says.append("Model says ", make("b", labels()[card.answer]), sure);
   }
   $("origin").textContent = card ? origin() : "";
-  $("verdict").hidden = finished || (Boolean(card) && picksClass());
-  $("grid-box").hidden = !card || !picksClass();
+  $("verdict").hidden = finished || Boolean(picksClass());
+  $("grid-box").hidden = finished || !picksClass(); // it stays from frame to frame: nothing jumps
+  $("grid-box").inert = !card;
   $("right").disabled = $("wrong").disabled = $("cant").disabled = !card;
   $("undo").disabled = !given.length;
   $("blind").hidden = device.about.mode === "folder";
@@ -223,12 +229,16 @@ function onKey(event) {
   const typing = event.target.closest("input, select, textarea, dialog");
   if (typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey || $("panel-label").hidden) return;
   const name = $("grid-box").hidden ? undefined : pressedClass(event, classKeys(labels()));
-  if (name !== undefined) label(name);
-  else if (KEYS[event.key.toLowerCase()]) KEYS[event.key.toLowerCase()]();
+  const key = event.key.toLowerCase();
+  if (name === undefined && !KEYS[key]) return;
+  if (card && (name !== undefined || "rwcn".includes(key)) && [$("verdict"), $("grid-box")].some(isNew)) sayTooEarly();
+  else if (name !== undefined) label(name);
+  else KEYS[key]();
 }
 
 export async function setUpLabel() {
   fillGrid();
+  refuseEarlyTaps();
   setUpStrip(() => { $("tools").hidden = chosen().length > 0; });
   setUpStretch(remember);
   outbox.onSaid = reveal;

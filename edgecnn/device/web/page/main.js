@@ -34,6 +34,7 @@ function drawState(state) {
   const parts = [];
   if (live && live.total) parts.push(`Live accuracy: ${live.text}.`);
   else if (device.about.mode !== "folder") parts.push("No label counts yet."); // a folder has no accuracy
+  if (state.alike) parts.push(state.alike.text);
   if (state.left !== undefined) parts.push(state.left === 1 ? "1 frame is left." : `${state.left} frames are left.`);
   $("labels-line").textContent = parts.join(" ");
 }

@@ -35,7 +35,8 @@ export const waiting = () => keys().length;
 function read(key) {
   if (outbox.held.has(key)) return outbox.held.get(key);
   try {
-    return JSON.parse(localStorage.getItem(key));
+    const text = localStorage.getItem(key); // null where another page of this browser sent it
+    return text === null ? null : { ...JSON.parse(text), id: key.slice(PREFIX.length) };
   } catch {
     return null;
   }
@@ -78,10 +79,10 @@ export function takeBack(id) {
 export async function flush() {
   if (outbox.busy || !device.about) return;
   outbox.busy = true;
+  const tried = new Set(); // what the device can't keep now waits, and nothing waits behind it
   try {
-    for (let batch = next(); batch.length; batch = next()) {
+    for (let batch = next(tried); batch.length; batch = next(tried)) {
       const reply = await post("/api/labels", { labels: batch.map((one) => one.item) });
-      if (reply && reply.status === 507) outbox.onRefused(reply.data);
       if (!reply || [403, 429].includes(reply.status) || reply.status >= 500) break;
       if (!reply.ok) {
         batch.forEach((one) => remove(one.key)); // it can never be taken
@@ -96,6 +97,7 @@ export async function flush() {
         remove(PREFIX + one.id);
         outbox.onRefused(one.why);
       });
+      if (reply.data.later) outbox.onRefused(reply.data.later);
       outbox.onState(reply.data.state);
     }
   } finally {
@@ -104,9 +106,10 @@ export async function flush() {
   }
 }
 
-function next() {
+function next(tried) {
   const batch = [];
-  for (const key of keys().slice(0, BATCH)) {
+  for (const key of keys().filter((one) => !tried.has(one)).slice(0, BATCH)) {
+    tried.add(key);
     const item = read(key);
     if (item) batch.push({ key, item });
     else remove(key);

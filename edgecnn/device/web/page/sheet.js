@@ -1,7 +1,7 @@
 // The sheet of classes: the next three answers first, then all of them.
 
 import { device, post } from "./net.js";
-import { $, make, toast } from "./dom.js";
+import { $, cameIntoView, make, toast } from "./dom.js";
 import { classKeys, pressedClass, showKey } from "./keys.js";
 
 export const NONE = "none of these";
@@ -18,6 +18,7 @@ export function choose(title, nextLabels = []) {
   else showAll();
   const sheet = $("sheet");
   if (!sheet.open) sheet.showModal();
+  cameIntoView(sheet);
   const first = sheet.querySelector("#sheet-next button, #sheet-all button");
   (first || $("sheet-cancel")).focus();
   return new Promise((then) => { done = then; });
@@ -70,12 +71,14 @@ function finish(value) {
   const then = done;
   done = null;
   if ($("sheet").open) $("sheet").close();
+  if (then) cameIntoView($("stage"), $("tabs")); // what it covered
   if (then) then(value);
 }
 
 export function setUpSheet() {
   $("sheet-more").addEventListener("click", () => {
     showAll();
+    cameIntoView($("sheet-all"));
     const first = $("sheet-all").querySelector("button");
     if (first) first.focus();
   });

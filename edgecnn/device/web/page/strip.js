@@ -2,7 +2,7 @@
 
 import { device, getJson, getLook } from "./net.js";
 import { isBlind, noteSeen, veiled } from "./blind.js";
-import { $, make, sleep } from "./dom.js";
+import { $, cameIntoView, make, sleep } from "./dom.js";
 
 const EVERY_MS = 900;
 const cards = new Map(); // frame -> { button, card }
@@ -36,6 +36,7 @@ export function clearChosen() {
 }
 
 function draw() {
+  if ($("chosen").hidden !== !picked.size) cameIntoView($("tools"), $("chosen")); // one takes the other's place
   $("chosen").hidden = !picked.size;
   $("chosen-right").hidden = chosen().some((card) => card.answer === undefined);
   $("chosen-count").textContent = picked.size || "";
@@ -60,6 +61,7 @@ async function add(card, blind) {
   const strip = $("strip");
   const atEnd = strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 100;
   strip.append(button);
+  cameIntoView(button);
   if (atEnd) strip.scrollLeft = strip.scrollWidth;
 }
 
