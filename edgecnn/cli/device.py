@@ -115,7 +115,7 @@ def _say_link(link: str) -> None:
     tell(ShownLink(link).to_text())
 
 
-@command("label", LabelOptions, ("session/", "images/ -o labelled/ --classes cat --classes dog"))
+@command("label", LabelOptions, ("session/", "images/ -o labelled/ --classes cat,dog"))
 def label(
     paths: Annotated[
         list[Path],

@@ -118,8 +118,12 @@ class Verdict(Record):
     @property
     @computed
     def underfits(self) -> bool:
-        """Whether even training images are surely read below 90 %, and no worse than others."""
-        return self.train.interval[1] < _FITTED and not self.overfits
+        """Whether even training images are surely read below 90 %, and no worse than others.
+
+        This is about these very images, so it doesn't matter how many things they show.
+        """
+        these = Tally(self.train.correct, self.train.total)
+        return these.interval[1] < _FITTED and not self.overfits
 
     @property
     @computed

@@ -180,6 +180,11 @@ def test_pictures_that_were_compressed_again_accuse_nobody(quality, tmp_path, cl
     report = audit([session])
     assert report.checks.faults == ()
     assert report.checks.kept.is_same
+    assert report.checks.kept.agreed < NUM_FRAMES  # and yet the device did nothing wrong
+    step = report.checks.steps[0]
+    assert step.points == 0
+    assert 100 * (NUM_FRAMES - report.checks.kept.agreed) / NUM_FRAMES < step.high < 15
+    assert "once more moves their scores as far" in step.evidence
 
 
 def test_a_path_that_none_of_those_tried_is_does_not_work_as_the_lab_did(

@@ -53,6 +53,9 @@ def test_a_network_that_never_learned_its_images_underfits():
     assert not verdict.overfits
     assert "Underfits: even training images are read at 70.0 %" in verdict.to_text()
     assert "--augment light" in verdict.to_text()
+    alike = Tally(213, 280, 12.0)
+    assert alike.interval[1] > 0.9  # of other images: too few things to tell
+    assert Verdict(alike, Tally(60, 80, 9.0), Tally(60, 80, 9.0)).underfits
 
 
 def test_overfitting_is_answered_with_what_the_network_has():

@@ -127,7 +127,8 @@ def step_of_kept(
 ) -> Step | None:
     """The step measured on the kept frames of all sessions; None where it can't be priced.
 
-    Where all answers agree nothing was lost, with or without labels. Else the labelled frames
+    Where all answers agree nothing was lost, with or without labels. The device is not charged
+    with what keeping pictures as JPEG explains: it answered them before. Else the labelled frames
     that chance kept are counted: those that were kept because they are hard are no sample. A short
     session keeps about as many as a long one: each counts by its part of the live figure.
     Pictures that are not what was answered tell no price.
@@ -140,8 +141,9 @@ def step_of_kept(
         return None
     count, agreed = (sum(n) for n in zip(*((len(o.rows), o.agreed) for o, _ in known), strict=True))
     how = _evidence([one for one, _ in known], count, agreed)
-    if agreed == count:
-        most = 100 * Tally(0, count).interval[1]
+    same = sum(len(one.rows) if one.by_jpeg else one.agreed for one, _ in known)
+    if same == count:
+        most = 100 * Tally(count - agreed, count).interval[1]
         return Step(DEVICE_PATH, 0.0, -most, most, how)
     pairs, sizes = [], []
     for one, (_, frames, truth) in known:
@@ -150,7 +152,8 @@ def step_of_kept(
         counted = sampled & (truth.label[one.rows] >= 0) & (truth.why[one.rows] >= RANDOM)
         label = truth.label[one.rows[counted]]
         device = np.asarray(frames.index[one.rows[counted]] == label)
-        pairs.append((np.asarray(one.index[counted] == label), device))
+        own = device if one.by_jpeg else np.asarray(one.index[counted] == label)
+        pairs.append((own, device))
         sizes.append(live_weight(frames, truth) if len(label) else 0.0)
     own, device = map(np.concatenate, zip(*pairs, strict=True))
     if len(own) < _FEWEST or not sum(sizes):

@@ -64,6 +64,7 @@ class Reanswered:
         score_error: Mean distance of the scores from those that the device logged, of the frames
             that chance kept: see `match.score_distance`.
         allowed_error: The largest such distance of the same path.
+        by_jpeg: Other answers here are what keeping a picture as JPEG explains.
         example: What the bundle makes of the first kept frame, and what the named fault makes of
             it: two tensors, uint8 (height, width, 3), R, G, B; None where none is named.
     """
@@ -79,6 +80,7 @@ class Reanswered:
     unreadable: int = 0
     score_error: float = 0.0
     allowed_error: float = _NEAR
+    by_jpeg: bool = False
     example: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -109,6 +111,8 @@ class Reanswered:
             text += f", {100 * self.match.agreement:.0f} % with this fault"
         if self.num_tried:
             text += f"; {self.num_tried} other paths tried"
+        if self.by_jpeg:
+            text += "; to compress the kept pictures once more moves their scores as far"
         return text
 
 
@@ -144,13 +148,14 @@ def reanswer(
     example = _example(bundle, pictures[0], match)
     by_chance = np.array([frames.by_chance(row) for row in kept])
     error = float(apart[by_chance if by_chance.any() else slice(None)].mean())
-    allowed = _NEAR
-    if error > _NEAR or match.names:
+    allowed, by_jpeg = _NEAR, False
+    if error > _NEAR or match.names or agreed < len(rows):
         names = [frames.images[row] for row in kept]
         lost = _TIMES * _compression_error(bundle, file, names, pictures, own)
         allowed += lost
         if error <= lost:  # what a blur or another size seems to explain is what JPEG took
             match = Match()
+            by_jpeg = not lag and agreed < len(rows)
     return Reanswered(
         session,
         rows,
@@ -163,6 +168,7 @@ def reanswer(
         unreadable,
         error,
         allowed,
+        by_jpeg,
         example,
     )
 

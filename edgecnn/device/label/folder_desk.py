@@ -45,7 +45,7 @@ class FolderDesk(Desk):
     Args:
         folder: Its images are never changed.
         output: A new folder, or one that this made.
-        classes: To choose from, beside those that the output has.
+        classes: To choose from, beside those that the output has; "red,green" is two.
 
     Raises:
         DataError: The folder holds no image, or one whose name is not UTF-8 text.
@@ -74,7 +74,8 @@ class FolderDesk(Desk):
             self._hold(row)
         self._classes: list[str] = []
         made = sorted({row[1] for row in self._rows} - {"", NONE_LABEL})
-        for name in (*classes, *made):
+        typed = (name.strip() for names in classes for name in names.split(","))
+        for name in (*typed, *made):
             why = None if name in self._classes else self._refusal(name)
             if why is not None:
                 raise OptionError(f"--classes: {name!r} can't be a class: {why}")

@@ -33,7 +33,9 @@ class LabelOptions:
         shown="FOLDER_labelled",
     )
     classes: tuple[str, ...] = option(
-        (), "A class to choose from; repeat it for several. The page can add more.", metavar="NAME"
+        (),
+        "Classes to choose from, with commas between them. The page can add more.",
+        metavar="NAME",
     )
     merge: Path | None = option(
         None,

@@ -400,7 +400,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_a_folder_is_sorted_into_classes_and_nothing_is_lost(images, tmp_path):
     (images / "notes.txt").write_text("of the field")
     before, out = digests(images), tmp_path / "out"
-    desk = FolderDesk(images, out, ["0", "1"])
+    desk = FolderDesk(images, out, ["0, 1"])
     names = {}
     for k in range(10):
         question = desk.question("a")
@@ -518,7 +518,7 @@ def test_an_image_whose_label_is_undone_has_none_and_is_asked_again(images, tmp_
         (["a\tb"], "the name of a folder can't have '\\t'"),
         ([".x"], "it begins with a dot"),
         (["x" * 61], "it has 61 characters, expected at most 60"),
-        ([" x"], "it is empty or has spaces around it"),
+        (["x", ""], "it is empty or has spaces around it"),
     ],
 )
 def test_a_class_that_cant_be_one_is_refused_with_the_reason(images, tmp_path, names, why):
