@@ -73,9 +73,7 @@ class ExportOptions:
         high=100,
         metavar="POINTS",
     )
-    things: LabThings | None = option(
-        None, THINGS_OF_IMAGES, shown="as in the training"
-    )
+    things: LabThings | None = option(None, THINGS_OF_IMAGES, shown="as in the training")
     repair: bool = option(
         False,
         "Repair integer files that lose accuracy, and calibration sets that would be refused; the "
