@@ -234,7 +234,7 @@ def made_up_source(options, clock, log, num_frames: int, rng, regions: int):
 
     coarse = [rng.integers(0, 255, (24, 32, 3), np.uint8) for _ in range(8)]
     pictures = [cv2.resize(picture, (640, 480)) for picture in coarse]
-    looks = [rng.integers(0, 255, 768, np.uint8) for _ in range(64)]
+    looks = [rng.integers(0, 255, 256, np.uint8) for _ in range(64)]
     numbers = ObjectNumbers()
     tensor = np.zeros((32, 32, 3), np.uint8)
 

@@ -170,7 +170,7 @@ def make_layout(kind: str, things: int, rng: np.random.Generator) -> Layout:
     else:
         shown = np.repeat(np.arange(things), 1 + rng.poisson(20, things))
     numbers = ObjectNumbers()
-    number = np.array([numbers.number(np.tile(p, 3)) for p in pictures(shown, of_class, rng)])
+    number = np.array([numbers.number(p) for p in pictures(shown, of_class, rng)])
     rows = labelled(kind, len(shown), rng)
     return Layout(shown[rows], number[rows], of_class[shown[rows]])
 

@@ -16,7 +16,7 @@ fall different digits in 16, 32 and 65 cases (they stay apart by their labels).
 Different parts in front of one inspection camera look alike, and no picture says that they are
 different: a person has to, see `thing_rule`.
 
-Memory and time are bounded: the 1,000 looks that were seen last are compared (3 MB), and only
+Memory and time are bounded: the 1,000 looks that were seen last are compared (1 MB), and only
 where the frame before looks otherwise. A thing whose looks are forgotten counts as new.
 """
 
@@ -46,7 +46,7 @@ class ObjectNumbers:
 
     Example:
         >>> numbers = ObjectNumbers()
-        >>> ramp = np.tile(np.arange(256, dtype=np.uint8), 3)  # grey
+        >>> ramp = np.arange(256, dtype=np.uint8)
         >>> [numbers.number(picture) for picture in (ramp, ramp // 2, ramp[::-1], ramp)]
         [0, 0, 1, 0]
     """
@@ -66,7 +66,7 @@ class ObjectNumbers:
         """The thing that a frame shows.
 
         Args:
-            fingerprint: uint8, shape (768,): see `near_duplicates.fingerprint`.
+            fingerprint: uint8, shape (256,): see `near_duplicates.fingerprint`.
         """
         vector, before = unit_vector(fingerprint), self._last
         self._last = vector
@@ -132,7 +132,7 @@ def number_things(fingerprints: Sequence[np.ndarray], order: Iterable[int]) -> n
         order: The rows as they are seen; each once.
 
     Example:
-        >>> ramp = np.tile(np.arange(256, dtype=np.uint8), 3)  # grey
+        >>> ramp = np.arange(256, dtype=np.uint8)
         >>> number_things([ramp, ramp[::-1], ramp // 2], range(3)).tolist()
         [0, 1, 0]
     """

@@ -39,7 +39,7 @@ class Pool:
 
     windows       uint8, shape (n, h, w, 3): kept of the images in `kept` (int64 positions) only
     statistics    float32, shape (n, len(STATISTICS))
-    fingerprints  uint8, shape (n, 768)
+    fingerprints  uint8, shape (n, 256)
     scales        float, shape (n,): how much an image was enlarged to the window's frame size
     classes       int64, shape (n,): predicted class, or None without a model
     embedding     float32, shape (n, d), or None

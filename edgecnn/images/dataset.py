@@ -68,7 +68,7 @@ class Dataset:
 
     tensors       uint8, shape (n, height, width, 3), R, G, B: an array, or a file of many
     classes       int32, shape (n,): index into `labels`
-    fingerprints  uint8, shape (n, 768): see `near_duplicates.py`
+    fingerprints  uint8, shape (n, 256): see `near_duplicates.py`
     squares       uint8, shape (n, 576): see `augmented.py`
     sha256        of the encoded files, n hex digests
     notes         how the folders were read, and what was passed over, a line each
@@ -196,7 +196,7 @@ def nearly_black(fingerprints: np.ndarray) -> np.ndarray:
     """The rows of images that are as dark as 12-bit samples in 16-bit files are read.
 
     Args:
-        fingerprints: uint8, shape (n, 768).
+        fingerprints: uint8, shape (n, 256).
     """
     return np.flatnonzero(fingerprints.max(axis=1) < _BLACK)
 

@@ -58,28 +58,10 @@ def test_light_noise_jpeg_and_size_do_not_hide_a_duplicate(scene):
         assert (vectors @ vectors[0] > DEFAULT_THRESHOLD).all()
 
 
-def test_a_picture_has_one_fingerprint_in_either_order_of_colours():
+def test_a_picture_is_as_bright_as_a_person_sees_it_in_either_order_of_colours():
     red_bgr = np.full((20, 20, 3), (0, 0, 255), np.uint8)
     for found in (fingerprint(red_bgr), fingerprint(red_bgr[..., ::-1].copy(), is_rgb=True)):
-        assert found.tolist() == [0] * 512 + [255] * 256
-
-
-def lamp(colour_bgr: tuple[int, int, int]) -> np.ndarray:
-    """A lamp in a dark housing."""
-    return cv2.circle(np.full((96, 96, 3), 35, np.uint8), (48, 48), 30, colour_bgr, -1)
-
-
-def test_lamps_of_other_colours_differ_and_white_balance_does_not_count():
-    """Of the same brightness, so that grey alone tells none from another."""
-    colours = {"red": (50, 60, 235), "green": (50, 144, 50), "amber": (20, 100, 167)}
-    lamps = [lamp(colour) for colour in colours.values()]
-    for gain in ((1, 1, 1), (0.8, 1, 1.2), (0.5, 0.6, 0.5), (1.2, 0.9, 0.8)):
-        seen = [(picture * gain).clip(0, 255).astype(np.uint8) for picture in lamps]
-        both = unit_vectors(np.stack([fingerprint(picture) for picture in (*lamps, *seen)]))
-        match = both[:3] @ both[3:].T
-        assert match.diagonal().min() > DEFAULT_THRESHOLD
-        assert match[~np.eye(3, dtype=bool)].max() < DEFAULT_THRESHOLD
-        assert match[1, [0, 2]].max() < 0.95  # green is another thing, too
+        assert found.tolist() == [76] * 256  # 29.9 % of 255; blue would be 29
 
 
 def test_different_scenes_are_not_linked(scene):
@@ -100,7 +82,7 @@ def test_tiles_give_the_groups_that_all_pairs_give(monkeypatch):
     for _ in range(20):
         prints = rng.integers(0, 256, (8, 256))[rng.integers(0, 8, 60)]
         noisy = (prints + rng.normal(0, 40, prints.shape)).clip(0, 255).astype(np.uint8)
-        vectors = unit_vectors(np.tile(noisy, 3))
+        vectors = unit_vectors(noisy)
         threshold = 0.78
         pairs = np.argwhere(np.triu(vectors @ vectors.T >= threshold, 1))
         assert len(pairs) > 0

@@ -12,14 +12,9 @@ def looks(count: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, 255, (count, 256)).astype(np.uint8)
 
 
-def coloured(grey: np.ndarray) -> np.ndarray:
-    """Fingerprints of grey pictures."""
-    return np.tile(grey, 3)
-
-
 def numbered(pictures, **options) -> list[int]:
     numbers = ObjectNumbers(**options)
-    return [numbers.number(coloured(picture)) for picture in pictures]
+    return [numbers.number(picture) for picture in pictures]
 
 
 def test_a_thing_that_returns_keeps_its_number_under_noise_and_other_light():

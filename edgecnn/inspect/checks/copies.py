@@ -78,7 +78,7 @@ def check_copies(scan: Scan, near_ids: np.ndarray, threshold: float, copied: Cop
     tells = not _all_look_alike(scan, vectors, part)
     splits = _matches(scan, vectors, between, threshold, tells=tells)
     several = [(data.classes == k, data.classes > k) for k in range(len(data.labels) - 1)]
-    classes = _matches(scan, vectors, several, threshold, tells=tells)
+    classes = _matches(scan, vectors, several, threshold, tells=tells, coloured=True)
     counts = np.bincount(near_ids)
     copies = Copies(
         bool((rank >= 0).any()),
@@ -128,11 +128,13 @@ def _matches(
     threshold: float,
     *,
     tells: bool,
+    coloured: bool = False,
 ) -> tuple[Copy, ...]:
     """Match each image of a first side with the closest of the second, surest copies first.
 
     Args:
         tells: Whether looking the same shows that it is one picture.
+        coloured: Leave out near-duplicates in other colours: a red lamp is no green one.
     """
     found: list[Copy] = []
     for first, second in sides:
@@ -142,7 +144,9 @@ def _matches(
         rows, correlation = nearest(vectors[mine], vectors[theirs])
         for k in np.flatnonzero(correlation >= threshold):
             a, b = int(mine[k]), int(theirs[rows[k]])
-            if scan.data.name(a) not in known:
+            if scan.data.name(a) in known:
+                continue
+            if not coloured or _same_colours(scan.data.tensors[a], scan.data.tensors[b]):
                 copy = _copy(scan, a, b)
                 found.append(copy if tells else replace(copy, kind="near-duplicate"))
     kinds = ("same file", "same picture", "near-duplicate")
