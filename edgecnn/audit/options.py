@@ -36,8 +36,8 @@ class AuditOptions:
     )
     things: str | None = option(
         None,
-        "What counts as one thing in intervals: each (every frame and every lab image shows "
-        "another, however alike they look), or how long a thing stays in view, such as 2s.",
+        "What counts as one thing in intervals: each (every frame and lab image shows another), "
+        "or how long a thing stays in view, such as 2s.",
         suggested=(LOOKS, EACH),
         metavar="RULE",
         shown="as the run had it",
