@@ -9,6 +9,7 @@ from edgecnn.accuracy.thing_rule import EACH
 from edgecnn.audit.estimate import UNKNOWN, Estimate
 from edgecnn.audit.faults import FieldChecks
 from edgecnn.audit.live import Live
+from edgecnn.audit.verdict import is_handful
 from edgecnn.bundle.card import Card
 from edgecnn.bundle.learned import learned_notes
 from edgecnn.session.answers import FEWEST_RANDOM, NO_TRUTH
@@ -23,7 +24,6 @@ __all__ = ["contradictions", "file_notes", "network_notes", "reading_notes"]
 # Live accuracy so far below the band is more than a weak band, which misses by up to 10 points
 # on real devices.
 _FAR = 0.15
-_HANDFUL = 10
 _NO_LOOKS = (
     "does not say which frames look alike (an older edgecnn or another program wrote it): what "
     "returns counts anew, so the interval may be too narrow"
@@ -61,7 +61,7 @@ def reading_notes(parts: Sequence[tuple[Session, Frames, Truth]], live: Live) ->
                 f"live intervals count things, not frames: "
                 f"{alike if by_looks else 'what shows the same thing is as --things says'}, so "
                 f"{number(tally.total, 'frame')} count like {tally.effective:,.0f} independent ones"
-                + (f"; --things {EACH} if each shows another" if tally.worth < _HANDFUL else "")
+                + (f"; --things {EACH} if each shows another" if is_handful(tally) else "")
             )
     elif tally.total:
         notes.append("live intervals treat every image as independent of the others")

@@ -23,6 +23,7 @@ __all__ = [
     "Overfitting",
     "alike_gap",
     "is_disputed",
+    "is_handful",
     "shown_points",
     "verdict",
 ]
@@ -110,7 +111,7 @@ def verdict(
         counts = [
             f"{tally.total} {what} count like {tally.worth:.0f}"
             for tally, what in ((live.tally, "frames"), (lab, "lab images"))
-            if _is_handful(tally)
+            if is_handful(tally)
         ]
         chance += (
             f" if pictures that look alike show one thing ({', '.join(counts)}); it is no chance "
@@ -126,12 +127,12 @@ def alike_gap(lab: Tally, live: Tally) -> float:
     So do the parts under an inspection camera, and no audit can tell them from one part that
     stays in view.
     """
-    if not (_is_handful(lab) or _is_handful(live)):
+    if not (is_handful(lab) or is_handful(live)):
         return -100.0
     return difference(replace(lab, effective=None), replace(live, effective=None))[1]
 
 
-def _is_handful(tally: Tally) -> bool:
+def is_handful(tally: Tally) -> bool:
     """Whether many look alike; few of them that all differ are none."""
     return tally.repeats and tally.worth < FEWEST_GROUPS
 
